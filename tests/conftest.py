@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 # Under CI the parent is Hypothesis's own "ci" profile, which draws the same examples each time.
 hypothesis.settings.register_profile("fastgpt_client", parent=hypothesis.settings(), deadline=None)
 hypothesis.settings.load_profile("fastgpt_client")
+
+# A shell starts what it runs in the background deaf to Ctrl-C, and so would be the programs that
+# tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 VIRTUAL_TIME = "virtual time"
 
