@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import logging
 import re
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import anyio
@@ -19,9 +20,14 @@ import fastgpt_client.consumers
 from fastgpt_client import AsyncChatClient
 from fastgpt_client.testing import APP_ID, Delta, FakeFastGPT, NodeStatus, Script
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-#: A fence that opens a Python block; words after the language say how and with what it is run.
+#: What may stand after the language: with what a block is run, or that it has a test of its own.
+WORDS = {"reply", "own-test", "blocking", "asyncio", "trio", "httpx2", "httpx_aiohttp"}
+#: A fence that opens a Python block, those words, and the block.
 BLOCK = re.compile(r"^( *)```python *([^\n]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 
 
@@ -59,7 +65,24 @@ def surroundings(server: FakeFastGPT, client: AsyncChatClient) -> dict[str, Any]
     return names
 
 
+def loggers() -> list[logging.Logger]:
+    """Return the loggers of the package that exist."""
+    known = logging.root.manager.loggerDict
+    named = [known[name] for name in known if name.startswith("fastgpt_client")]
+    return [logger for logger in named if isinstance(logger, logging.Logger)]
+
+
+@pytest.fixture
+def _log_levels() -> Iterator[None]:
+    """Let a block set the level of a logger, but not for the tests that follow."""
+    levels = {logger: logger.level for logger in loggers()}
+    yield
+    for logger in loggers():
+        logger.setLevel(levels.get(logger, logging.NOTSET))
+
+
 @pytest.mark.anyio
+@pytest.mark.usefixtures("_log_levels")
 @pytest.mark.parametrize(("source", "words"), blocks())
 async def test_block_runs(
     source: str,
@@ -68,6 +91,7 @@ async def test_block_runs(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
+    assert set(words) <= WORDS
     needed = re.findall(r"\b(trio|asyncio)\b", source)
     backends = [*needed, *(word for word in words if word in ("trio", "asyncio"))]
     if backends and anyio_backend_name not in backends:
