@@ -162,7 +162,9 @@ def httpx2(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Which lines and branches the tests reach."""
     session.install(EVERYTHING, *group("coverage"))
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *(session.posargs or ("-n", "auto")))
+    session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
 

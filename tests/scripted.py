@@ -120,6 +120,8 @@ class Wire:
     #: Chunks that were read.
     reads: int = 0
     closed: bool = False
+    #: What closing it raises, if it does.
+    close_error: Exception | None = None
     _more: anyio.Event = attrs.field(factory=lambda: anyio.Event())
 
     def push(self, *steps: Step) -> None:
@@ -174,6 +176,8 @@ def _stream_type(library: Any) -> Any:
         async def aclose(self) -> None:
             self._wire.closed = True
             await anyio.lowlevel.checkpoint()
+            if self._wire.close_error is not None:
+                raise self._wire.close_error
 
     return WireStream
 

@@ -514,6 +514,8 @@ async def test_a_path_that_could_lead_elsewhere_is_refused(
     ("options", "field"),
     [
         ({"json": {}, "body": b""}, "body"),
+        ({"body": "text"}, "body"),
+        ({"query": [("a", 1)]}, "query"),
         ({"query": {"a": []}}, "query['a']"),
         ({"json": object()}, "json"),
         ({"content_type": "a\r\nX: 1", "body": b""}, "content_type"),

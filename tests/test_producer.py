@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -139,10 +141,23 @@ async def test_an_exception_that_is_none_of_the_http_librarys_is_the_cause_of_a_
         assert caught.value.partial == told(2)
 
 
-async def test_a_body_that_is_no_event_stream_says_how_it_begins() -> None:
-    async with open_reply(b"<html><body>It works!</body></html>", End()) as (reply, _):
-        with pytest.raises(NotAnEventStreamError, match="<html>"):
+@pytest.mark.parametrize("body", ["<html><body>It works!</body></html>", '{"choices": []}', "{"])
+async def test_a_body_that_is_no_event_stream_says_how_it_begins(body: str) -> None:
+    async with open_reply(body.encode(), End()) as (reply, _):
+        with pytest.raises(NotAnEventStreamError, match=re.escape(repr(body))):
             await reply.final()
+
+
+async def test_a_connection_that_cannot_be_closed_changes_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "fastgpt_client")
+    async with open_reply(*deltas(2), FINISH, End()) as (reply, wire):
+        wire.close_error = OSError("already gone")
+        assert await collect(reply) == told(2)
+        assert (await reply.final()).status is Status.COMPLETE
+    logged = [record.getMessage() for record in caplog.records]
+    assert "closing the response failed" in logged
 
 
 async def test_nothing_is_read_after_an_error_event() -> None:
