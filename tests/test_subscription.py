@@ -627,12 +627,13 @@ async def test_a_failure_comes_after_everything_that_arrived(policy: Policy) -> 
             seen = ""
             wire.push(b"".join(deltas(1)))
             seen += (await subscription.receive()).text
+            assert subscription.met_failure is False
             wire.push(delta("<1>"), ERROR)
             with pytest.raises(QuotaExceededError) as caught:
                 async for event in subscription:
                     seen += event.text
             assert seen == told(2) == caught.value.partial == reply.text
-            assert subscription.met_failure
+            assert subscription.met_failure is True
             with pytest.raises(QuotaExceededError):
                 await subscription.receive()
 
