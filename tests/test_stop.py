@@ -449,6 +449,21 @@ async def test_closing_the_client_of_v2_replies_without_an_app_id_says_that_they
     assert "goes on" in warning.getMessage()
 
 
+async def test_a_stop_that_does_not_reach_the_server_is_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Scripted(steps=deltas(2))
+    async with server.client(api="v2", app_id="a" * 24) as client:
+        async with client.stream("Hi") as reply:
+            async for _ in reply:
+                server.error = "ConnectError"
+                break
+    assert server.requests[-1].url.path == "/api/v2/chat/stop"
+    assert reply.status is Status.ABANDONED
+    (warning,) = our_warnings(caplog)
+    assert "the run, which goes on: no connection" in warning.getMessage()
+
+
 async def test_a_refused_connection_posts_no_stop(caplog: pytest.LogCaptureFixture) -> None:
     server = Scripted(error="ConnectError")
     async with server.client(api="v2", app_id="a" * 24) as client:

@@ -245,6 +245,17 @@ def test_what_the_body_raises_comes_out_as_itself(
         assert len(caught.traceback) == 1
 
 
+def test_a_group_with_an_exit_of_the_program_is_that_exit(
+    server: BlockingFakeFastGPT, client: ChatClient
+) -> None:
+    server.script(SILENT)
+    for error in (KeyboardInterrupt(), SystemExit(3)):
+        with pytest.raises(type(error)) as caught:
+            with client.stream("Hi"):
+                raise BaseExceptionGroup("g", [ValueError("mine"), error])
+        assert caught.value is error
+
+
 def test_a_group_of_the_reply_s_own_failures_becomes_one(
     server: BlockingFakeFastGPT, client: ChatClient
 ) -> None:

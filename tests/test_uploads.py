@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -266,6 +267,28 @@ class Shrinking(io.BytesIO):
 
     def read(self, size: int | None = -1) -> bytes:
         return b""
+
+
+class Unplugged(io.BytesIO):
+    name = "a.txt"
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size:
+            raise OSError("the drive is gone")
+        return b""
+
+
+async def test_a_file_that_cannot_be_read_to_its_end_is_told_as_that(shop: Shop) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"'a\.txt' cannot be read: the drive is gone"):
+        await shop.upload(Unplugged(b"12345"))
+
+
+async def test_a_store_that_is_not_there_is_no_fault_of_the_file(shop: Shop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}{PLACE}"
+    shop.ticket(url=nowhere)
+    with pytest.raises(f.ConnectError):
+        await shop.upload(b"x", name="a.txt")
 
 
 async def test_a_file_that_becomes_shorter_is_told_as_that(shop: Shop) -> None:
