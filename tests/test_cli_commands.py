@@ -7,11 +7,13 @@ import json
 import re
 import socket
 import ssl
+import sys
 import threading
 from typing import Any
 
 import pytest
 
+from fastgpt_client import RateLimitError, ReplyTimeoutError
 from fastgpt_client.testing import (
     APP_ID,
     Close,
@@ -473,6 +475,29 @@ def test_a_file_that_is_no_recording_is_wrong_usage(command: Command) -> None:
     assert "no JSON" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("error", "words", "code"),
+    [
+        (RateLimitError("slow down", retry_after=3), "Too many requests: wait 3 s.", 1),
+        (RateLimitError("slow down"), "Too many requests: wait a little.", 1),
+        (ReplyTimeoutError("dead", clock="silence", seconds=35), "`fastgpt doctor` probes it", 4),
+        (ReplyTimeoutError("slow", clock="idle", seconds=25), "--timeout-idle SECONDS", 4),
+        (OSError(28, "No space left on device", "a.txt"), "No space left on device: a.txt", 1),
+        (OSError("odd"), "error: odd", 1),
+        (ZeroDivisionError("oops"), "unexpected ZeroDivisionError: oops", 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_each_failure_has_its_words_and_its_exit_code(
+    error: Exception, words: str, code: int
+) -> None:
+    from fastgpt_client.cli import _outcome
+
+    assert words in _outcome.explain(error)
+    assert len(_outcome.explain(error).splitlines()) <= 2
+    assert _outcome.exit_code(error) == code
+
+
 @on_each_backend
 def test_the_doctor_finds_a_healthy_server(
     asking: Command, server: ThreadedServer, backend: str
@@ -516,6 +541,103 @@ def test_the_doctor_tells_another_server(asking: Command, server: ThreadedServer
     done = asking.run("doctor")
     assert done.returncode == 1
     assert "not as FastGPT does" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "answer", "arguments", "words", "code"),
+    [
+        pytest.param(
+            *("GET", "/api/common/system/getInitData"),
+            Status(404, "<html>", "text/html", headers={"date": "Mon, 02 Jan 2006 15:04:05 GMT"}),
+            *((), "s ahead of the server's: set this one", 0),
+            id="a clock that is ahead",
+        ),
+        pytest.param(
+            *("GET", "/api/common/system/getInitData"),
+            Status(404, "<html>", "text/html", headers={"date": "Fri, 01 Jan 2100 00:00:00 GMT"}),
+            *((), "s behind the server's: set this one", 0),
+            id="a clock that is behind",
+        ),
+        pytest.param(
+            *("GET", "/api/common/system/getInitData"),
+            Status(404, "<html>", "text/html", headers={"date": "yesterday"}),
+            *((), "the server accepts it", 0),
+            id="a date that is none",
+        ),
+        pytest.param(
+            *("GET", "/api/v1/chat/completions"),
+            Refusal("The system is asleep", 500, "asleep"),
+            *((), "says: The system is asleep", 0),
+            id="a refusal of another kind",
+        ),
+        pytest.param(
+            *("GET", "/api/core/chat/init"),
+            Refusal("app not found", 502000, "appUnExist"),
+            *(("--app-id", APP_ID), f"{APP_ID}: ", 1),
+            id="an app that is not there",
+        ),
+        pytest.param(
+            *("GET", "/api/core/chat/init"),
+            {"app": None},
+            *(("--app-id", APP_ID), f"'?' ({APP_ID})", 0),
+            id="an app without a name",
+        ),
+        pytest.param(
+            *("GET", "/api/v2/chat/completions"),
+            Status(404, "<html>", "text/html"),
+            *(("--api", "v2"), "this server has none: use --api v1", 1),
+            id="a server without v2",
+        ),
+        pytest.param(
+            *("GET", "/api/core/chat/resume"),
+            Refusal("chatId is empty", 500),
+            *(("--api", "v2"), "without it a v2 run cannot be stopped", 0),
+            id="v2 without an app id",
+        ),
+    ],
+)
+def test_the_doctor_says_what_it_finds(
+    asking: Command,
+    server: ThreadedServer,
+    method: str,
+    path: str,
+    answer: Any,
+    arguments: tuple[str, ...],
+    words: str,
+    code: int,
+) -> None:
+    server.call(server.fake.route, method, path, answer)
+    done = asking.run("doctor", *arguments)
+    assert words in done.stdout
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have other permissions there")
+def test_the_doctor_tells_a_key_that_others_can_read(
+    command: Command, server: ThreadedServer
+) -> None:
+    config = command.folder / "config.toml"
+    config.write_text(f'api_key = "{server.fake.api_key}"\n')
+    config.chmod(0o644)
+    command.settings |= {
+        "FASTGPT_CONFIG": str(config),
+        "FASTGPT_BASE_URL": server.fake.base_url,
+    }
+    assert f"chmod 600 {config}" in command.run("doctor").stdout
+    config.chmod(0o600)
+    assert "chmod" not in command.run("doctor").stdout
+
+
+def test_the_doctor_tells_of_a_proxy(asking: Command) -> None:
+    asking.settings |= {"HTTPS_PROXY": "http://127.0.0.1:9"}
+    assert "HTTPS_PROXY is set" in asking.run("doctor").stdout
+
+
+def test_the_doctor_tells_settings_that_cannot_be_used(asking: Command) -> None:
+    asking.settings["FASTGPT_BASE_URL"] = "localhost"
+    done = asking.run("doctor")
+    assert done.returncode == 2
+    assert "base URL" in done.stdout
 
 
 def test_the_doctor_tells_missing_settings(command: Command) -> None:

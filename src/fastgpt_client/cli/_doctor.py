@@ -120,9 +120,9 @@ class _Examination:
         return True
 
     def _clock(self, response: httpx.Response) -> None:
-        told = response.headers.get("date")
-        date = email.utils.parsedate_to_datetime(told) if told else None
-        if date is None:
+        try:
+            date = email.utils.parsedate_to_datetime(response.headers.get("date", ""))
+        except ValueError:
             return
         apart = time.time() - date.timestamp()
         if abs(apart) <= _CLOCK:

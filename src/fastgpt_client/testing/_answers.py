@@ -35,7 +35,7 @@ class Status:
     :param body: a mapping or list becomes JSON with its headers; text and bytes go out as they
         are, with no content type unless one is given.
     :param content_type: the ``Content-Type`` header.
-    :param headers: further headers.
+    :param headers: further headers; with text and bytes they replace the server's own of that name.
     :param reason: the reason phrase; the standard one if ``None``.
     """
 

@@ -133,7 +133,9 @@ class Responder:
         if answer.content_type is not None:
             given.append(("Content-Type", answer.content_type))
         given.append(("Content-Length", str(len(data))))
-        headers = [*bare_headers(self.keep_alive), *given]
+        names = {name.lower() for name, _ in given}
+        own = [one for one in bare_headers(self.keep_alive) if one[0].lower() not in names]
+        headers = [*own, *given]
         await exchange.whole(answer.code, headers, data, answer.reason)
 
 
