@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ from .neighbours import (
     neighbours,
     seen_facts,
 )
+from .recordings import stream_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,6 +205,21 @@ def test_a_lost_answer_is_recovered_and_records_are_read() -> None:
         assert conversation.details().chat_id == "c"
         with pytest.raises(f.NotFoundError, match=r"recover\(\)"), conversation.resume():
             pass
+
+
+def test_a_reply_is_resumed() -> None:
+    frames = [("resumePhase", "catchup"), ("answer", {"choices": [{"delta": {"content": "Once"}}]})]
+    body = b"".join(
+        f"event: {name}\ndata: {json.dumps(data)}\n\n".encode() for name, data in frames
+    )
+    answer = RawResponse(stream_response(body + b"event: answer\ndata: [DONE]\n\n"))
+    with talking() as (server, client):
+        route(server, "GET", CHAT + "resume", answer)
+        with client.resume("c") as reply:
+            assert [event.name for event in reply] == ["resumePhase", "answer"]
+            assert reply.final().text == "Once"
+        with client.conversation("c").resume() as reply:
+            assert reply.final().text == "Once"
 
 
 def test_a_conversation_is_renamed_judged_and_deleted() -> None:

@@ -11,6 +11,7 @@ from fastgpt_client.cli._fake_answers import FakeAnswers
 from fastgpt_client.testing import (
     APP_ID,
     Delta,
+    Frame,
     NodeStatus,
     Reasoning,
     RecordedRequest,
@@ -116,6 +117,28 @@ def test_the_wait_for_the_first_token_is_shown(asking: Command, server: Threaded
         terminal.wait_for("AI Chat · waiting for the first token")
         server.call(server.fake.open_gate, "go")
         assert "waiting" not in terminal.wait_for("✓ complete")
+
+
+def test_what_an_agent_is_at_is_shown(asking: Command, server: ThreadedServer) -> None:
+    steps = [{"id": "a", "name": "read", "status": "done"}, {"id": "b", "name": "write"}]
+    script = Script(
+        Frame("plan", {"plan": {"planId": "p", "name": "Tell it", "steps": steps}}),
+        WaitFor("sandbox"),
+        Frame("sandboxStatus", {"sandboxId": "s", "phase": "creating"}),
+        WaitFor("skill"),
+        Frame("skillCall", {"skill": {"id": "k", "skillName": "storytelling"}}),
+        WaitFor("go"),
+        Delta("Here."),
+    )
+    server.script(script)
+    with asking.on_terminal("chat", "x") as terminal:
+        terminal.wait_for("Tell it: 1 of 2 steps done")
+        server.call(server.fake.open_gate, "sandbox")
+        terminal.wait_for("sandbox creating")
+        server.call(server.fake.open_gate, "skill")
+        terminal.wait_for("skill storytelling")
+        server.call(server.fake.open_gate, "go")
+        assert "skill" not in terminal.wait_for("✓ complete")
 
 
 def test_reasoning_is_dim_and_before_the_answer(asking: Command, server: ThreadedServer) -> None:
