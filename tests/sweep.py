@@ -306,13 +306,18 @@ async def _play_interrupted(scenario: Scenario, stage: Stage, at: int | None) ->
     """Let it come where it does: trio raises it in the main task, asyncio cancels that task."""
     steps = Steps(at, lambda: signal.raise_signal(signal.SIGINT))
     error: BaseException | None = None
-    with anyio.fail_after(5), steps.counting():
+    with anyio.fail_after(5):
         try:
-            await scenario.play(stage)
-            for _ in range(5):  # one that came at the last step is still on its way
-                await anyio.lowlevel.checkpoint()
+            with steps.counting():
+                await scenario.play(stage)
         except BaseException as raised:  # noqa: ASYNC103 - the end of the run is looked at
             error = raised
+        try:
+            # One that came at the last step is still on its way, also after a scenario's own error.
+            for _ in range(5):
+                await anyio.lowlevel.checkpoint()
+        except BaseException as raised:  # noqa: ASYNC103
+            error = error or raised
         _forget_cancellation()
     on_trio = sniffio.current_async_library() == "trio"
     mine = KeyboardInterrupt if on_trio else anyio.get_cancelled_exc_class()
