@@ -157,10 +157,13 @@ class Steps:
 
         loop: Any = asyncio.get_running_loop()
         call_soon = loop.call_soon
+        over = False
 
         def counted(callback: Any, *args: Any, context: Any = None) -> Any:
             def step(*args: Any) -> None:
-                self.tick()
+                # What is still queued when the run is over is none of its steps.
+                if not over:
+                    self.tick()
                 callback(*args)
 
             return call_soon(step, *args, context=context)
@@ -169,6 +172,7 @@ class Steps:
         try:
             yield
         finally:
+            over = True
             del loop.call_soon
 
 
